@@ -21,6 +21,7 @@ use tidegate_words::shorten;
 use crate::greeting::{
     ALPN, HEAD_BYTES_MAX, PATH, PROCESS, PROCESS_BYTES, PROTOCOL, REASON_BYTES_MAX, SITE,
 };
+use crate::noted::Noted;
 use crate::site::SiteName;
 
 /// How long a call may take to begin: to connect, TLS, and the view's response.
@@ -172,7 +173,11 @@ impl Caller {
             ConnectError::Tls(mismatch) => in_terms_of_a_view(&mismatch),
             other => CallError::Connect(other),
         })?;
-        let failed = |error: hyper::Error| self.failed(&error);
+        let (stream, note) = Noted::new(stream, self.view.clone());
+        let failed = |error: hyper::Error| match note.lock().take() {
+            Some(mismatch) => in_terms_of_a_view(&mismatch),
+            None => failed(&error),
+        };
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
@@ -182,12 +187,12 @@ impl Caller {
         let exchange = tokio::spawn(connection.with_upgrades());
         let response = match sender.send_request(self.request().await).await {
             Ok(response) => response,
-            // With TLS 1.3 a view refuses a certificate after the handshake is done for us: the
-            // request only hears that the connection has ended, and the connection why.
-            Err(error) => match exchange.await {
-                Ok(Err(why)) if error.source().is_none() => return Err(failed(why)),
-                Ok(_) | Err(_) => return Err(failed(error)),
-            },
+            // With TLS 1.3 a view refuses a certificate after the handshake is done for us. The
+            // connection reads why, if it is let come to its end.
+            Err(error) => {
+                drop(exchange.await);
+                return Err(failed(error));
+            }
         };
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => {
@@ -216,22 +221,18 @@ impl Caller {
         headers.insert(AUTHORIZATION, self.secret.renewed().await.bearer().clone());
         request
     }
+}
 
-    fn failed(&self, error: &hyper::Error) -> CallError {
-        // A request that was waiting is cancelled with the error of its connection as the cause.
-        let mut cause = error.source();
-        while let Some(other) = cause.filter(|cause| !cause.is::<io::Error>()) {
-            cause = other.source();
-        }
-        let io = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
-        match io.and_then(|error| self.view.mismatch(error)) {
-            Some(mismatch) => in_terms_of_a_view(&mismatch),
-            None if error.is_parse() => CallError::NoView("it speaks no HTTP/1.1".to_owned()),
-            None => match io {
-                Some(error) => CallError::Connect(io::Error::from(error.kind()).into()),
-                None => CallError::Connect(ConnectError::HungUp),
-            },
-        }
+/// Why an exchange broke off.
+fn failed(error: &hyper::Error) -> CallError {
+    let mut cause = error.source();
+    while let Some(other) = cause.filter(|cause| !cause.is::<io::Error>()) {
+        cause = other.source();
+    }
+    match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        _ if error.is_parse() => CallError::NoView("it speaks no HTTP/1.1".to_owned()),
+        Some(error) => CallError::Connect(io::Error::from(error.kind()).into()),
+        None => CallError::Connect(ConnectError::HungUp),
     }
 }
 

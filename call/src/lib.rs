@@ -10,13 +10,14 @@
 //! bounded number that have not said theirs yet.
 //!
 //! Modules in reading order: [`site`] is a name, [`greeting`] what is said at first, [`caller`] the
-//! end that dials, [`place`] the place of a site that one process has, [`calls`] the end that
-//! listens.
+//! end that dials, by a stream that is `noted`, `place` the place of a site that one process has,
+//! [`calls`] the end that listens.
 
 pub mod caller;
 pub mod calls;
 pub mod greeting;
-pub mod place;
+mod noted;
+mod place;
 pub mod site;
 
 pub use caller::{CallError, Caller};
