@@ -14,7 +14,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tidegate_reporter::transport::{self, ConnectError, Target};
 use tidegate_reporter::{Backoff, ConfigError};
-use tidegate_trust::secret::random_bytes;
+use tidegate_trust::secret::{hexadecimal, random_bytes};
 use tidegate_trust::{ClientCertificates, Credentials, SharedSecret, TlsMismatch};
 use tidegate_words::shorten;
 
@@ -96,8 +96,7 @@ impl Caller {
         certificates: Option<ClientCertificates>,
     ) -> Result<Self, ConfigError> {
         let view = Target::new(view, &Credentials { secret: None, certificates })?;
-        let random = random_bytes::<{ PROCESS_BYTES / 2 }>()?;
-        let process: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let process = hexadecimal(&random_bytes::<{ PROCESS_BYTES / 2 }>()?);
         // Digits and letters can be sent.
         let process = HeaderValue::try_from(process).unwrap_or(HeaderValue::from_static(""));
         Ok(Self { view, site, secret, process, backoff: Backoff::default() })

@@ -115,8 +115,7 @@ impl Secret {
     /// When the system has no randomness.
     pub fn random() -> Result<Self, SecretError> {
         let bytes = random_bytes::<RANDOM_BYTES>()?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self::new(&text, "a random secret")
+        Self::new(&hexadecimal(&bytes), "a random secret")
     }
 
     /// The characters themselves, to hand them to a process that is to be admitted.
@@ -159,6 +158,12 @@ pub fn random_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], SecretError> 
     let mut bytes = [0; LENGTH];
     let filled = ring::default_provider().secure_random.fill(&mut bytes);
     filled.map_err(|_| SecretError::Random).map(|()| bytes)
+}
+
+/// Bytes as text that fits everywhere: two lower-case digits each.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

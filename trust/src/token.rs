@@ -14,9 +14,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ring::hmac::{HMAC_SHA256, Key, Tag, sign, verify};
+use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 
-use crate::secret::{Secret, SecretError};
+use crate::secret::{Secret, SecretError, hexadecimal};
 
 /// What every token begins with. A secret that begins so counts as itself first.
 const PREFIX: &str = "tidegate:";
@@ -102,10 +102,6 @@ fn key(secret: &Secret) -> Key {
     Key::new(HMAC_SHA256, secret.reveal().as_bytes())
 }
 
-fn hexadecimal(tag: &Tag) -> String {
-    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn bytes_of(hexadecimal: &str) -> Option<Vec<u8>> {
     let digits = hexadecimal.as_bytes();
     if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -130,8 +126,8 @@ pub fn issue(
         until.duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs().max(1))
     });
     let said = format!("{PREFIX}{scope}:{until}");
-    let signature = hexadecimal(&sign(&key(secret), said.as_bytes()));
-    Secret::new(&format!("{said}:{signature}"), "a token")
+    let signature = sign(&key(secret), said.as_bytes());
+    Secret::new(&format!("{said}:{}", hexadecimal(signature.as_ref())), "a token")
 }
 
 /// Whether `text` looks like a token, of whatever secret.
