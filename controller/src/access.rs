@@ -94,10 +94,8 @@ impl Addresses {
 
 /// What a call shows.
 pub(crate) enum Shown {
-    /// The secret, or nothing where nothing is required.
-    Enough,
-    /// A token of the secret, which lets do what it was issued for.
-    Scoped(Caller),
+    /// Who calls: the secret, a token of it, or nothing where nothing is required.
+    Caller(Caller),
     /// A token whose issuer has to be asked.
     Token(String),
 }
@@ -157,17 +155,17 @@ impl Gatekeeper {
         peer: Option<SocketAddr>,
     ) -> Result<Shown, SecretRefused> {
         if self.secret.is_none() && self.tokens.is_none() {
-            return Ok(Shown::Enough);
+            return Ok(Shown::Caller(Caller::Trusted));
         }
         let refused = match (authorization(headers), &self.secret) {
             (None, _) => SecretRefused::None,
             (Some(shown), Some(secret)) if secret.is_shown_by(shown, Instant::now()) => {
-                return Ok(Shown::Enough);
+                return Ok(Shown::Caller(Caller::Trusted));
             }
             (Some(shown), secret) => match (bearer(shown), secret) {
                 (Some(token), Some(secret)) if is_token(token) => {
                     match scoped(secret, token, self.clock.system_time()) {
-                        Ok(caller) => return Ok(Shown::Scoped(caller)),
+                        Ok(caller) => return Ok(Shown::Caller(caller)),
                         Err(refused) => refused.into(),
                     }
                 }
@@ -306,7 +304,7 @@ mod tests {
             headers.append(AUTHORIZATION, value.parse().expect("a value"));
             gatekeeper.admit(&headers, None)
         };
-        assert!(matches!(shown("Bearer 0123456789abcdef"), Ok(Shown::Enough)));
+        assert!(matches!(shown("Bearer 0123456789abcdef"), Ok(Shown::Caller(Caller::Trusted))));
         assert!(matches!(shown("Bearer a.b.c"), Ok(Shown::Token(token)) if token == "a.b.c"));
         let long = format!("Bearer a.b.{}", "c".repeat(SECRET_BYTES_MAX));
         for bad in ["Bearer a.b", "Basic a.b.c", "Bearer another-secret", &long] {

@@ -124,11 +124,7 @@ where
         let admitted = self.gatekeeper.admit(request.headers(), peer);
         let mut request = request.map(|body| self.unfinished.charge(body));
         match admitted {
-            Ok(Shown::Enough) => {
-                request.extensions_mut().insert(Caller::Trusted);
-                Box::pin(self.service.call(request))
-            }
-            Ok(Shown::Scoped(caller)) => match self.purpose.admits(&caller) {
+            Ok(Shown::Caller(caller)) => match self.purpose.admits(&caller) {
                 Ok(()) => {
                     request.extensions_mut().insert(caller);
                     Box::pin(self.service.call(request))
