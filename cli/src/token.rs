@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, anyhow};
 use tidegate_controller::Caller;
 use tidegate_flags::access::secret_variable;
-use tidegate_trust::secret::{SECRET_FILE_VARIABLE, SECRET_VARIABLE};
-use tidegate_trust::{Scope, Secret, token};
+use tidegate_trust::secret::SECRET_FILE_VARIABLE;
+use tidegate_trust::{Scope, Secret, SharedSecret, token};
 
 use crate::typed::wait;
 use tidegate_flags::ending::mistyped;
@@ -42,11 +42,10 @@ pub(crate) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn secret(args: &Args) -> anyhow::Result<Secret> {
-    let secret = match (&args.secret_file, secret_variable().filter(|text| !text.is_empty())) {
-        (Some(file), _) => Secret::read(file)?,
-        (None, Some(text)) => Secret::new(&text, SECRET_VARIABLE)?,
-        (None, None) => anyhow::bail!("a token is of a secret: give --secret-file FILE"),
-    };
+    let (file, variable) = (args.secret_file.as_deref(), secret_variable());
+    let secret = SharedSecret::configured(file, variable.as_deref())?
+        .context("a token is of a secret: give --secret-file FILE")?
+        .current();
     match token::is_token(secret.reveal()) {
         true => Err(anyhow!("a token is no secret to make others of: give the controller's own")),
         false => Ok(secret),

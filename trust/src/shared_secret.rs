@@ -76,6 +76,15 @@ impl SharedSecret {
         }
     }
 
+    /// The secret as it was read last.
+    #[must_use]
+    pub fn current(&self) -> Secret {
+        match &self.origin {
+            Origin::Given(secret) => secret.clone(),
+            Origin::File(renewed) => renewed.current().current.clone(),
+        }
+    }
+
     /// The secret to show now: that of its file, if there is one. Must be called within a tokio
     /// runtime. Cancel safe.
     pub async fn renewed(&self) -> Secret {
@@ -97,7 +106,7 @@ impl SharedSecret {
     /// Whether an `authorization` header shows this secret, or at `now` still the one before.
     #[must_use]
     pub fn is_shown_by(&self, authorization: &[u8], now: Instant) -> bool {
-        self.good_at(now).iter().flatten().any(|secret| secret.is_shown_by(authorization))
+        self.find(now, |secret| secret.is_shown_by(authorization).then_some(())).is_some()
     }
 
     /// What a [`token`] of this secret is for, or at `now` still of the one before; `clock` is
@@ -112,24 +121,23 @@ impl SharedSecret {
         now: Instant,
         clock: SystemTime,
     ) -> Result<Scope, TokenError> {
-        let [current, previous] = self.good_at(now);
-        let checked =
-            current.map_or(Err(TokenError::Foreign), |it| token::check(&it, token, clock));
-        match (checked, previous) {
-            (Err(TokenError::Foreign), Some(before)) => token::check(&before, token, clock),
-            (checked, _) => checked,
-        }
+        let ours = |secret: &Secret| match token::check(secret, token, clock) {
+            Err(TokenError::Foreign) => None,
+            checked => Some(checked),
+        };
+        self.find(now, ours).unwrap_or(Err(TokenError::Foreign))
     }
 
-    /// The secrets that count at `now`: the present one, and for a while the one before.
-    fn good_at(&self, now: Instant) -> [Option<Secret>; 2] {
+    /// Looks at the secrets that count at `now` until something is found: at the present one, and
+    /// for a while at the one before.
+    fn find<T>(&self, now: Instant, look: impl Fn(&Secret) -> Option<T>) -> Option<T> {
         match &self.origin {
-            Origin::Given(secret) => [Some(secret.clone()), None],
+            Origin::Given(secret) => look(secret),
             Origin::File(renewed) => {
                 let Generations { current, previous } = &*renewed.current();
                 let is_good = |replaced| now.saturating_duration_since(replaced) < OVERLAP;
                 let previous = previous.as_ref().filter(|(_, replaced)| is_good(*replaced));
-                [Some(current.clone()), previous.map(|(before, _)| before.clone())]
+                look(current).or_else(|| previous.and_then(|(before, _)| look(before)))
             }
         }
     }
