@@ -102,11 +102,17 @@ enum Tried {
     More,
 }
 
-/// What was heard of a question that changed nothing.
+/// What an app has answered, beyond doubt or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
+    /// What was tried is better.
+    Yes,
+    /// What was there before is.
     No,
+    /// It may be either.
     Unclear,
+    /// About as many were inside as before, which says nothing.
+    Alike,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -121,11 +127,17 @@ struct Question {
 }
 
 impl Question {
-    /// How latency depends on concurrency between before and now; `None` where both are alike.
-    fn elasticity(&self, level: &Level) -> Option<Elasticity> {
-        match self.tried {
-            Tried::Fewer => self.from.elasticity_over(level, NEAR),
-            Tried::More => level.elasticity_over(&self.from, NEAR),
+    /// What this level says, next to the one before.
+    fn answer(&self, level: &Level) -> Answer {
+        let (elasticity, is_yes, is_no): (_, fn(_) -> _, fn(_) -> _) = match self.tried {
+            Tried::Fewer => (self.from.elasticity_over(level, NEAR), is_shared, is_apart),
+            Tried::More => (level.elasticity_over(&self.from, NEAR), is_apart, is_shared),
+        };
+        match elasticity {
+            None => Answer::Alike,
+            Some(elasticity) if is_yes(elasticity) => Answer::Yes,
+            Some(elasticity) if is_no(elasticity) => Answer::No,
+            Some(_) => Answer::Unclear,
         }
     }
 }
@@ -161,8 +173,8 @@ impl Rest {
     /// twice as long as the one before, up to `longest`.
     fn begin(&mut self, now: Moment, (answer, question): (Answer, Duration), longest: Duration) {
         let share = match answer {
-            Answer::No => ASKING_SHARES.0,
-            Answer::Unclear => ASKING_SHARES.1,
+            Answer::Yes | Answer::No => ASKING_SHARES.0,
+            Answer::Unclear | Answer::Alike => ASKING_SHARES.1,
         };
         self.until = now.after(self.length.max(question.saturating_mul(share)));
         if answer == Answer::No {
@@ -248,7 +260,7 @@ impl Adaptive {
         match &self.step {
             Step::Resting => true,
             Step::Asking(question) => {
-                question.elasticity(level).is_none_or(|it| !is_shared(it) && !is_apart(it))
+                matches!(question.answer(level), Answer::Unclear | Answer::Alike)
             }
         }
     }
@@ -280,28 +292,26 @@ impl Adaptive {
 
     /// What the answer is, and whether the same is asked again from there.
     fn answered(&mut self, now: Moment, question: Question, level: Level, most_in_flight: u32) {
-        let elasticity = question.elasticity(&level);
-        match question.tried {
-            Tried::Fewer if elasticity.is_some_and(is_shared) => {
+        let answer = question.answer(&level);
+        match (question.tried, answer) {
+            (Tried::Fewer, Answer::Yes) => {
                 // What was known of more says nothing of this.
                 (self.fewer_rest, self.more_rest, self.low) = (Rest::NONE, Rest::NONE, None);
                 self.try_fewer(now, level);
             }
-            Tried::Fewer => {
-                self.low = elasticity.map(|_| (level, now)).or(self.low);
-                let is_no = elasticity.is_some_and(is_apart);
-                self.go_back(now, question, if is_no { Answer::No } else { Answer::Unclear });
+            (Tried::Fewer, Answer::No | Answer::Unclear) => {
+                self.low = Some((level, now));
+                self.go_back(now, question, answer);
             }
             // Where no more came the room does no harm.
-            Tried::More if elasticity.is_none_or(is_apart) => {
+            (Tried::More, Answer::Yes | Answer::Alike) => {
                 self.more_rest = Rest::NONE;
                 if most_in_flight >= self.found {
                     self.try_more(now, level);
                 }
             }
-            Tried::More => {
-                let is_no = elasticity.is_some_and(is_shared);
-                self.go_back(now, question, if is_no { Answer::No } else { Answer::Unclear });
+            (Tried::Fewer, Answer::Alike) | (Tried::More, Answer::No | Answer::Unclear) => {
+                self.go_back(now, question, answer);
             }
         }
     }
