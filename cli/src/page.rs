@@ -6,8 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
+use tidegate_admin::{Admin, Listening, Subject};
 use tidegate_controller::Handle;
-use tidegate_flags::listen_address;
+use tidegate_flags::{admin, listen_address};
 use tidegate_page::{Access, Anonymous, NoPage, Orders, Page, Serving, Settings};
 use tidegate_trust::Secret;
 use tokio::net::TcpListener;
@@ -52,6 +53,29 @@ impl PageArgs {
             what_if: Some(Arc::new(Simulator)),
         };
         Ok(Ok(Page::start(handle, settings)?))
+    }
+}
+
+/// Serves an admin address: metrics and health, and the page where somebody may look at it. Says on
+/// standard error where both are, in the name of `program`.
+pub(crate) fn serve_admin(
+    program: &str,
+    listening: Listening,
+    subject: impl Subject,
+    page: Result<Page, NoPage>,
+) -> anyhow::Result<Option<Admin>> {
+    let (address, scheme) = (listening.local_addr()?, listening.scheme().as_str());
+    match page {
+        Ok(page) => {
+            let admin = admin::serve_beside(program, listening, subject, page)?;
+            eprintln!("{program}: a page in a browser at {scheme}://{address}/page");
+            Ok(Some(admin))
+        }
+        Err(none) => {
+            let admin = admin::serve(program, Some(listening), subject)?;
+            eprintln!("{program}: no page: {none}");
+            Ok(admin)
+        }
     }
 }
 

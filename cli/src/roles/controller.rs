@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tidegate_activator::Table;
-use tidegate_admin::{Admin, Listening, Readiness, Subject};
+use tidegate_admin::{Listening, Readiness, Subject};
 use tidegate_autoscaler::Improvements;
 use tidegate_autoscaler::settings::files::{FileFormat, read_data};
 use tidegate_autoscaler::settings::{
@@ -28,18 +28,17 @@ use tidegate_controller::{
 };
 use tidegate_flags::log::ROLE_DEFAULT;
 use tidegate_flags::{
-    AccessArgs, AdminArgs, CallArgs, LISTEN_VARIABLE, LogArgs, PushArgs, admin, listen_address,
-    push,
+    AccessArgs, AdminArgs, CallArgs, LISTEN_VARIABLE, LogArgs, PushArgs, listen_address, push,
 };
 use tidegate_local::settings::sort_settings;
-use tidegate_page::Anonymous;
+use tidegate_page::{Anonymous, NoPage, Page};
 use tidegate_shutdown_signals::ShutdownSignals;
 use tidegate_telemetry::{Family, Registry};
 use tidegate_words::{did_you_mean, excerpt};
 use tokio::net::TcpListener;
 
 use self::standby::Leadership;
-use crate::page::PageArgs;
+use crate::page::{PageArgs, serve_admin};
 use crate::rollout_state;
 use crate::typed::{as_typed, setting};
 use tidegate_activator_program::routes_file::RoutesFile;
@@ -208,7 +207,10 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let observed = Arc::new(Observed { registry: registry.clone(), handle: handle.clone() });
     let push = push::start(US, push, &registry, &observed)?;
     let _admin = match admin {
-        Some(admin) => serve_admin(&args, admin, observed, &access)?,
+        Some(admin) => {
+            let page = page(&args, &handle, &access, &admin)?;
+            serve_admin(US, admin, observed, page)?
+        }
         None => None,
     };
     for declaration in declarations {
@@ -306,28 +308,15 @@ async fn lost(leadership: Option<&Leadership>) -> anyhow::Error {
     }
 }
 
-/// Serves the admin address: metrics and health, and the page where somebody may look at it.
-fn serve_admin(
+/// The page on the admin address; or why there is none.
+fn page(
     args: &Args,
-    listening: Listening,
-    observed: Arc<Observed>,
+    handle: &Handle,
     access: &Access,
-) -> anyhow::Result<Option<Admin>> {
+    admin: &Listening,
+) -> anyhow::Result<Result<Page, NoPage>> {
     let anonymous = if args.allow_anonymous { Anonymous::Allowed } else { Anonymous::Refused };
-    let (address, scheme) = (listening.local_addr()?, listening.scheme().as_str());
-    let handle = observed.handle.clone();
-    match args.page.of_controller(handle, (access, anonymous), address)? {
-        Ok(page) => {
-            let admin = admin::serve_beside(US, listening, observed, page)?;
-            eprintln!("{US}: a page in a browser at {scheme}://{address}/page");
-            Ok(Some(admin))
-        }
-        Err(none) => {
-            let admin = admin::serve(US, Some(listening), observed)?;
-            eprintln!("{US}: no page: {none}");
-            Ok(admin)
-        }
-    }
+    args.page.of_controller(handle.clone(), (access, anonymous), admin.local_addr()?)
 }
 
 /// Has the controller follow a file with routes, for as long as it lives.

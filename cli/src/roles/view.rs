@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tidegate_admin::{Admin, Listening, Readiness, Subject};
+use tidegate_admin::{Readiness, Subject};
 use tidegate_call::{Calls, Expected};
 use tidegate_controller::{Access, Addresses};
 use tidegate_flags::log::ROLE_DEFAULT;
-use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, admin, listen_address};
+use tidegate_flags::{AccessArgs, AdminArgs, LISTEN_VARIABLE, LogArgs, listen_address};
 use tidegate_page::{Access as PageAccess, Anonymous, NoPage, Orders, Page, Settings};
 use tidegate_shutdown_signals::ShutdownSignals;
 use tidegate_sites::file::read;
@@ -23,6 +23,7 @@ use tidegate_telemetry::{Family, Registry};
 use tokio::net::TcpListener;
 
 use self::shelf::Shelf;
+use crate::page::serve_admin;
 use crate::typed::time_within;
 use tidegate_flags::ending::mistyped;
 
@@ -114,7 +115,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         Some(listener) => {
             let shelf = Shelf { sites: sites.clone(), office: Office::new(sites.clone()) };
             let page = page(shelf, &access, args.page_hosts, listener.local_addr()?)?;
-            serve_admin(listener, observed, page)?
+            serve_admin(US, listener, observed, page)?
         }
         None => None,
     };
@@ -161,27 +162,6 @@ fn page(
         what_if: None,
     };
     Ok(Ok(Page::start(shelf, settings)?))
-}
-
-/// Serves the admin address: metrics and health, and the page where somebody may look at it.
-fn serve_admin(
-    listening: Listening,
-    observed: Observed,
-    page: Result<Page, NoPage>,
-) -> anyhow::Result<Option<Admin>> {
-    let (address, scheme) = (listening.local_addr()?, listening.scheme().as_str());
-    match page {
-        Ok(page) => {
-            let admin = admin::serve_beside(US, listening, observed, page)?;
-            eprintln!("{US}: a page in a browser at {scheme}://{address}/page");
-            Ok(Some(admin))
-        }
-        Err(none) => {
-            let admin = admin::serve(US, Some(listening), observed)?;
-            eprintln!("{US}: no page: {none}");
-            Ok(admin)
-        }
-    }
 }
 
 /// A view's metrics and readiness.
