@@ -14,10 +14,8 @@
 use std::time::Duration;
 
 use tidegate_routes::FileError;
-use tidegate_routes::section::Section;
+use tidegate_routes::section::{Section, tables};
 use tidegate_telemetry::{Label, Series};
-use tidegate_words::shorten;
-use toml::de::DeTable;
 
 use crate::pattern::Pattern;
 
@@ -92,11 +90,8 @@ impl Rules {
             let what = format!("the file has {bytes} bytes, expected {most} at most");
             return Err(FileError { line: 1, column: 1, what });
         }
-        let parsed = DeTable::parse(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start);
-            FileError::at(text, offset, shorten(error.message()))
-        })?;
-        let top = Section::new(text, String::new(), parsed.get_ref(), parsed.span());
+        let tables = tables(text)?;
+        let top = Section::top(text, &tables);
         top.only(&["rule"])?;
         let listed = top.list("rule")?;
         if listed.len() > RULES_MAX {

@@ -7,15 +7,14 @@ use std::collections::BTreeMap;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use tidegate_words::{excerpt, shorten};
-use toml::de::DeTable;
+use tidegate_words::excerpt;
 
 use crate::answer::{Answer, BODY_BYTES_MAX, HEADERS_MAX, Kept, Location, Redirect, field};
 use crate::error::FileError;
 use crate::host::{HostPattern, LABEL_BYTES_MAX};
 use crate::path::PathRule;
 use crate::plan::{Revision, Route, RouteKind};
-use crate::section::{At, Section};
+use crate::section::{At, Section, tables};
 use crate::table::Table;
 
 pub use self::choice::{ROLLOUT_KEYS, rollout_settings};
@@ -59,11 +58,8 @@ impl Table {
                 format!("the file has {} bytes, expected {FILE_BYTES_MAX} at most", text.len());
             return Err(FileError { line: 1, column: 1, what });
         }
-        let parsed = DeTable::parse(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start);
-            FileError::at(text, offset, shorten(error.message()))
-        })?;
-        let top = Section::new(text, String::new(), parsed.get_ref(), parsed.span());
+        let tables = tables(text)?;
+        let top = Section::top(text, &tables);
         top.only(&["route"])?;
         let Some(routes) = top.section("route")? else {
             return Err(top.wrong("there is no route, expected one or more, such as [route.shop]"));

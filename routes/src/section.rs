@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use tidegate_words::{did_you_mean, excerpt, list, parse_duration};
+use tidegate_words::{did_you_mean, excerpt, list, parse_duration, shorten};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -30,10 +30,23 @@ pub struct Section<'a> {
     span: Range<usize>,
 }
 
+/// Reads the text of a file as tables, for [`Section::top`].
+///
+/// # Errors
+///
+/// The first place that is no TOML.
+pub fn tables(text: &str) -> Result<Spanned<DeTable<'_>>, FileError> {
+    DeTable::parse(text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start);
+        FileError::at(text, offset, shorten(error.message()))
+    })
+}
+
 impl<'a> Section<'a> {
-    /// The table, called `name` in messages, that stands at `span` of `text`.
-    pub fn new(text: &'a str, name: String, table: &'a DeTable<'a>, span: Range<usize>) -> Self {
-        Self { text, name, table, span }
+    /// The whole of a file, whose [`tables`] are those of `text`.
+    #[must_use]
+    pub fn top(text: &'a str, tables: &'a Spanned<DeTable<'a>>) -> Self {
+        Self { text, name: String::new(), table: tables.get_ref(), span: tables.span() }
     }
 
     /// Where it stands in the text, in bytes.
@@ -158,7 +171,7 @@ impl<'a> Section<'a> {
         value: &'a Spanned<DeValue<'a>>,
     ) -> Result<Section<'a>, FileError> {
         match value.get_ref() {
-            DeValue::Table(table) => Ok(Section::new(self.text, name, table, value.span())),
+            DeValue::Table(table) => Ok(Self { text: self.text, name, table, span: value.span() }),
             _ => Err(FileError::at(
                 self.text,
                 value.span().start,

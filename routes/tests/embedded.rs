@@ -2,9 +2,8 @@
 //! a route whatever they name.
 
 use http::HeaderMap;
-use tidegate_routes::section::Section;
+use tidegate_routes::section::{Section, tables};
 use tidegate_routes::{FileError, Outcome, Request, Revision, Table, renamed};
-use toml::de::DeTable;
 
 const ROUTES: &str = r#"
 [route.shop]
@@ -27,8 +26,8 @@ answer = { body = "to = web" }
 "#;
 
 fn read(text: &str) -> Result<Table, FileError> {
-    let parsed = DeTable::parse(text).expect("it is TOML");
-    let top = Section::new(text, String::new(), parsed.get_ref(), parsed.span());
+    let tables = tables(text).expect("it is TOML");
+    let top = Section::top(text, &tables);
     let routes = top.section("route")?.expect("there are some");
     Table::of_section(&routes, &|name| match name {
         "web" | "api" => Ok(Revision { namespace: "local".into(), name: format!("{name}-00001") }),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidegate_admission::{QueueOrder, QueueRules};
-use tidegate_routes::section::{At, Section};
+use tidegate_routes::section::{At, Section, tables};
 use tidegate_routes::{FILE_BYTES_MAX, FileError, ROLLOUT_KEYS, Revision, Table, rollout_settings};
-use tidegate_words::{did_you_mean, excerpt, shorten};
+use tidegate_words::{did_you_mean, excerpt};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use crate::command;
 use crate::keys::{FILE, REFUSED, SERVICE, SERVICES_MAX, address};
@@ -33,11 +33,8 @@ impl Services {
                 format!("the file has {} bytes, expected {FILE_BYTES_MAX} at most", text.len());
             return Err(vec![FileError { line: 1, column: 1, what }]);
         }
-        let parsed = DeTable::parse(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start);
-            vec![FileError::at(text, offset, shorten(error.message()))]
-        })?;
-        let top = Section::new(text, String::new(), parsed.get_ref(), parsed.span());
+        let tables = tables(text).map_err(|error| vec![error])?;
+        let top = Section::top(text, &tables);
         let raw: toml::Table = toml::from_str(text).unwrap_or_default();
         let mut services = read_top(&top).map_err(|error| vec![error])?;
         let mut wrong = Vec::new();

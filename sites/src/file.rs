@@ -18,10 +18,9 @@ use std::path::{Path, PathBuf};
 use tidegate_call::SiteName;
 use tidegate_reporter::transport::Target;
 use tidegate_routes::FileError;
-use tidegate_routes::section::{At, Section};
+use tidegate_routes::section::{At, Section, tables};
 use tidegate_trust::{ClientCertificates, Credentials, SharedSecret};
 use tidegate_words::shorten;
-use toml::de::DeTable;
 
 /// Most sites of a file: what one screen shows, each with a connection of its own.
 pub const SITES_MAX: usize = 64;
@@ -116,11 +115,8 @@ pub fn parse(text: &str, folder: &Path) -> Result<Vec<Site>, Vec<FileError>> {
         let what = format!("the file is too long, expected {FILE_BYTES_MAX} bytes at most");
         return Err(vec![FileError { line: 1, column: 1, what }]);
     }
-    let parsed = DeTable::parse(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        vec![FileError::at(text, offset, shorten(error.message()))]
-    })?;
-    let top = Section::new(text, String::new(), parsed.get_ref(), parsed.span());
+    let tables = tables(text).map_err(|error| vec![error])?;
+    let top = Section::top(text, &tables);
     let (mut sites, mut wrong) = (Vec::new(), Vec::new());
     for (name, value) in top.entries() {
         if sites.len() + wrong.len() == SITES_MAX {
