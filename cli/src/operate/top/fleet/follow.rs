@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_explain::{Query, QueryError};
 use tidegate_proto::scale::v1 as wire;
 use tidegate_sites::follow::unix_ms;
-use tidegate_words::shorten;
+use tidegate_words::{shorten, with_causes};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -67,7 +67,7 @@ impl Follower {
                         sender.send_replace(State { told, told_ms: unix_ms(), cut: None });
                     }
                     Err(error) => {
-                        let why = shorten(&format!("{error:#}")).replace('\n', " ");
+                        let why = shorten(&with_causes(error.as_ref())).replace('\n', " ");
                         sender.send_modify(|state| {
                             let since = state.cut.as_ref().map_or_else(unix_ms, |(at, _)| *at);
                             state.cut = Some((since, why));
