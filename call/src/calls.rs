@@ -20,9 +20,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tidegate_trust::parting::close_after;
 use tidegate_trust::renewed::RENEW_EVERY;
 use tidegate_trust::{RefusalLog, Secret, SecretError, ServerTls, SharedSecret};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -39,8 +40,7 @@ pub const GREETINGS_MAX: usize = 256;
 /// How long a connection may take until its call is taken: TLS, and the request.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long, and for how many bytes, a caller is still read whose handshake failed.
-const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
+/// For how many bytes a caller is still read whose handshake failed.
 const REFUSED_BYTES_MAX: u64 = 32 * 1024;
 
 /// Fields of a request that are read: the six of a call, and what proxies add.
@@ -211,7 +211,8 @@ impl Calls {
                                 Some(mismatch) => self.refuse(peer, mismatch),
                                 None => tracing::debug!(%peer, %error, "a handshake broke off"),
                             }
-                            part(stream).await;
+                            // The alert that says why was sent by the library.
+                            close_after(stream, b"", REFUSED_BYTES_MAX).await;
                         }
                     }
                 }
@@ -329,18 +330,6 @@ impl Calls {
             tracing::warn!(%peer, others, %reason, "a call was refused");
         }
     }
-}
-
-/// Drains what a refused caller still sends: a connection that is closed while there is something
-/// to read is reset, and a reset overtakes the alert that says why.
-async fn part(mut stream: TcpStream) {
-    let parting = async {
-        stream.shutdown().await?;
-        let mut rest = (&mut stream).take(REFUSED_BYTES_MAX);
-        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
-    };
-    // It may have gone.
-    let _ = tokio::time::timeout(REFUSED_TIMEOUT, parting).await;
 }
 
 /// A call that was promised.

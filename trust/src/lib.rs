@@ -11,12 +11,14 @@
 //! and how it is replaced, [`token`] what is given out in its place, [`certificates`] names the
 //! files of both ends, [`pem`] reads them, [`renewed`] reads files anew when they change,
 //! [`rereads`] says when they are looked at, [`tls`] is how both ends use certificates,
-//! [`handshake`] explains why two ends do not fit, [`credentials`] is what a client presents to a
-//! controller, [`refusals`] how often a refusal is logged.
+//! [`handshake`] explains why two ends do not fit, [`parting`] closes the connection of such,
+//! [`credentials`] is what a client presents to a controller, [`refusals`] how often a refusal is
+//! logged.
 
 pub mod certificates;
 pub mod credentials;
 pub mod handshake;
+pub mod parting;
 pub mod pem;
 pub mod refusals;
 pub mod renewed;

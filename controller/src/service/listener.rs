@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tidegate_trust::parting::close_after;
 use tidegate_trust::renewed::RENEW_EVERY;
 use tidegate_trust::{ServerTls, TlsMismatch};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -36,8 +37,7 @@ const HTTP2_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 /// A fatal alert, `protocol_version`, for a plaintext client: this port serves TLS (RFC 8446, 6).
 const TLS_ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
 
-/// How long, and for how many bytes, a rejected connection is still read.
-const PARTING_TIMEOUT: Duration = Duration::from_secs(1);
+/// For how many bytes a rejected connection is still read.
 const PARTING_BYTES_MAX: u64 = 64 * 1024;
 
 /// Accepted connections that may wait to be served.
@@ -177,20 +177,8 @@ impl Acceptor {
 
     async fn reject(&self, stream: TcpStream, message: &[u8]) {
         self.gatekeeper.metrics().handshakes_failed.increment(1);
-        close_after(stream, message).await;
+        close_after(stream, message, PARTING_BYTES_MAX).await;
     }
-}
-
-/// Sends a parting message and drains what the client still sends: a connection closed while
-/// there is something to read is reset, and a reset overtakes what was sent.
-async fn close_after(mut stream: TcpStream, message: &[u8]) {
-    let parting = async {
-        stream.write_all(message).await?;
-        stream.shutdown().await?;
-        tokio::io::copy(&mut (&mut stream).take(PARTING_BYTES_MAX), &mut tokio::io::sink()).await
-    };
-    // The receiver may have been dropped.
-    let _ = timeout(PARTING_TIMEOUT, parting).await;
 }
 
 /// One accepted connection. Its permit is returned when it is dropped.
