@@ -20,9 +20,9 @@ use tidegate_relay::memory::ByteCount;
 use tidegate_routes::FileError;
 use tidegate_telemetry::Registry;
 use tidegate_trust::{ClientCertificates, TlsError};
-use tidegate_words::parse_duration;
 
 use self::variables::Variables;
+use crate::values::time_within;
 
 /// What turns a push off that a variable of OpenTelemetry asks for.
 const NONE: &str = "none";
@@ -227,21 +227,13 @@ pub enum PushError {
     Thread(#[from] io::Error),
 }
 
-fn time_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let time = parse_duration(text).map_err(|error| error.to_string())?;
-    match (least..=most).contains(&time) {
-        true => Ok(time),
-        false => Err(format!("expected {least:?} to {} h", most.as_secs() / 3600)),
-    }
-}
-
 fn interval(text: &str) -> Result<Duration, String> {
-    time_within(text, INTERVAL_MIN, INTERVAL_MAX)
+    time_within(INTERVAL_MIN, INTERVAL_MAX)(text)
 }
 
 fn age(text: &str) -> Result<Duration, String> {
     // Beyond a month nothing takes them.
-    time_within(text, INTERVAL_MIN, Duration::from_secs(31 * 24 * 3600))
+    time_within(INTERVAL_MIN, Duration::from_secs(31 * 24 * 3600))(text)
 }
 
 fn backlog(text: &str) -> Result<ByteCount, String> {
