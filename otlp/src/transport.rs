@@ -266,6 +266,14 @@ impl Transport {
         tokio::time::timeout(PUSH_TIMEOUT, push).await.unwrap_or_else(|_| Err(late()))
     }
 
+    /// Whom a request is for.
+    fn authority(&self) -> String {
+        match (self.host.name(), self.port) {
+            (host, port) if host.contains(':') => format!("[{host}]:{port}"),
+            (host, port) => format!("{host}:{port}"),
+        }
+    }
+
     async fn exchange(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -287,12 +295,7 @@ impl Transport {
             .handshake(io)
             .await
             .map_err(protocol)?;
-        let host = self.host.name();
-        let authority = match host.contains(':') {
-            true => format!("[{host}]:{}", self.port),
-            false => format!("{host}:{}", self.port),
-        };
-        let request = Request::post(&self.path).header(HOST, authority);
+        let request = Request::post(&self.path).header(HOST, self.authority());
         let request = request.body(Full::new(message.body)).map_err(own)?;
         let request = with_headers(
             request,
@@ -337,7 +340,7 @@ impl Transport {
         body.extend_from_slice(&length.to_be_bytes());
         body.extend_from_slice(&message.body);
         let scheme = if self.encrypted { "https" } else { "http" };
-        let uri = format!("{scheme}://{}:{}{}", self.host.name(), self.port, self.path);
+        let uri = format!("{scheme}://{}{}", self.authority(), self.path);
         let request = Request::post(uri).header(TE, HeaderValue::from_static("trailers"));
         let request = request.body(Full::new(Bytes::from(body))).map_err(own)?;
         let encoding = (HeaderName::from_static("grpc-encoding"), message.encoding);

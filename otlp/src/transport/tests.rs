@@ -97,3 +97,18 @@ async fn a_push_to_a_silent_collector_times_out_after_ten_seconds() {
         assert!(start.elapsed() >= Duration::from_secs(10));
     }
 }
+
+#[test]
+fn an_address_of_ipv6_is_named_with_brackets() {
+    for (endpoint, authority) in [
+        ("http://[fd00::1]:4317", "[fd00::1]:4317"),
+        ("https://collector", "collector:443"),
+        ("http://10.0.0.1/x", "10.0.0.1:80"),
+    ] {
+        for protocol in [Protocol::Grpc, Protocol::Http] {
+            let transport = Transport::otlp(protocol, endpoint, Signal::Metrics).unwrap();
+            assert_eq!(transport.authority(), authority);
+            assert!(authority.parse::<http::uri::Authority>().is_ok());
+        }
+    }
+}
