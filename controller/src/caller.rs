@@ -177,10 +177,9 @@ mod tests {
     use super::*;
     use crate::identity::{InstanceName, RevisionId};
 
-    #[test]
-    fn a_namespace_speaks_for_its_own_instances_alone() {
-        let queue_proxy = |namespace| Hello::QueueProxy {
-            revision: RevisionId::new(namespace, "web").expect("valid"),
+    fn instance(namespace: &str, name: &str) -> Hello {
+        Hello::QueueProxy {
+            revision: RevisionId::new(namespace, name).expect("valid"),
             instance: InstanceName::new("web-1").expect("valid"),
             address: "10.0.0.1:8012".to_owned(),
             container_concurrency: 0,
@@ -188,16 +187,24 @@ mod tests {
             counts_connections: false,
             start_unix_ms: 0,
             token: None,
-        };
+        }
+    }
+
+    fn activator() -> Hello {
         let name = InstanceName::new("activator-1").expect("valid");
-        let activator = Hello::Activator { name, max_waiting: 0, token: None };
+        Hello::Activator { name, max_waiting: 0, token: None }
+    }
+
+    #[test]
+    fn a_namespace_speaks_for_its_own_instances_alone() {
+        let queue_proxy = |namespace| instance(namespace, "web");
         let shop = Caller::Namespace("shop".into());
         assert_eq!(shop.may_report(&queue_proxy("shop")), Ok(()));
         let error = shop.may_report(&queue_proxy("till")).expect_err("another namespace");
         assert!(error.to_string().contains("shop") && error.to_string().contains("till"));
-        assert!(shop.may_report(&activator).is_err());
+        assert!(shop.may_report(&activator()).is_err());
         assert!(shop.may_ask().is_err());
-        for hello in [queue_proxy("shop"), queue_proxy("till"), activator] {
+        for hello in [queue_proxy("shop"), queue_proxy("till"), activator()] {
             assert_eq!(Caller::Trusted.may_report(&hello), Ok(()));
         }
         assert_eq!(Caller::Trusted.may_ask(), Ok(()));
@@ -208,18 +215,6 @@ mod tests {
     /// an order.
     #[test]
     fn a_token_is_for_one_thing() {
-        let instance = |name| Hello::QueueProxy {
-            revision: RevisionId::new("shop", name).expect("valid"),
-            instance: InstanceName::new("web-1").expect("valid"),
-            address: "10.0.0.1:8012".to_owned(),
-            container_concurrency: 0,
-            max_waiting: 0,
-            counts_connections: false,
-            start_unix_ms: 0,
-            token: None,
-        };
-        let name = InstanceName::new("activator-1").expect("valid");
-        let activator = Hello::Activator { name, max_waiting: 0, token: None };
         for (scope, may) in [
             ("revision:shop/web", [true, false, false, false, false]),
             ("namespace:shop", [true, true, false, false, false]),
@@ -229,9 +224,9 @@ mod tests {
             let caller = Caller::try_from(scope.parse::<Scope>().expect("a scope"));
             let caller = caller.expect("names that were read are names");
             let does = [
-                caller.may_report(&instance("web")).is_ok(),
-                caller.may_report(&instance("till")).is_ok(),
-                caller.may_report(&activator).is_ok(),
+                caller.may_report(&instance("shop", "web")).is_ok(),
+                caller.may_report(&instance("shop", "till")).is_ok(),
+                caller.may_report(&activator()).is_ok(),
                 caller.may_ask().is_ok(),
                 caller.may_order().is_ok(),
             ];
